@@ -3,11 +3,12 @@ import { pods } from '#shared/api/kinds.ts'
 import { TransportError } from '#shared/bus/api-client.ts'
 import { backoff, sleep } from '#shared/client/backoff.ts'
 import type { Client } from '#shared/client/client.ts'
-import { isConflict, StatusError } from '#shared/machinery/status.ts'
+import { isConflict, isNotFound, StatusError } from '#shared/machinery/status.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { CycleState } from './cyclestate.ts'
 import { bindByExtenders, type Extender } from './extender.ts'
 import { isRejected, type Status } from './framework.ts'
+import type { SchedulerMetrics } from './metrics.ts'
 import type { PodInfo } from './podinfo.ts'
 import type { Profile } from './profile.ts'
 import type { Slots } from './slots.ts'
@@ -26,6 +27,7 @@ export interface BindingOptions {
   readonly waitingPods: WaitingPods
   readonly extenders: readonly Extender[]
   readonly log: Logger
+  readonly metrics: SchedulerMetrics
   /** For requests to the API. */
   readonly slots: Slots
   readonly signal: AbortSignal
@@ -73,7 +75,9 @@ export async function bindingCycle(assignment: Assignment, options: BindingOptio
   if (waits.size > 0 || profile.preBind.some(p => p.preBindPreFlight?.(state, pod, node)?.code !== 'Skip'))
     await announceNode(pod, node, options)
   if (waits.size > 0) {
+    const began = performance.now()
     const rejection = await options.waitingPods.wait(pod, node, waits)
+    options.metrics.permitWaits.observe((performance.now() - began) / 1000, { result: rejection?.code ?? 'Success' })
     if (rejection) return rejection
   }
   options.decided()
@@ -107,12 +111,14 @@ async function announceNode({ pod, uid }: PodInfo, node: string, { client, log, 
 async function bind({ profile, state, pod, node }: Assignment, { client, extenders, log, signal }: BindingOptions): Promise<void> {
   const pause = backoff(100, 5_000)
   for (let n = 1; ; n++) {
+    let running = ''
     try {
       if (extenders.length > 0 && (await bindByExtenders(extenders, pod.pod, node, log))) return
       for (const plugin of profile.bind) {
+        running = `running Bind plugin "${plugin.name}": `
         const status = await plugin.bind(state, pod, node)
         if (status?.code === 'Skip') continue
-        if (status) throw new Error(`running Bind plugin "${plugin.name}": ${status.reasons.join(', ')}`)
+        if (status) throw new Error(status.reasons.join(', '))
         return
       }
       throw new Error('no Bind plugin took the pod')
@@ -122,7 +128,8 @@ async function bind({ profile, state, pod, node }: Assignment, { client, extende
         const now = await client.get(pods, namespace, name)
         if (now.metadata.uid === pod.uid && now.spec.nodeName === node) return
       }
-      if (signal.aborted || n === bindTries || !isBusy(e)) throw e
+      if (isConflict(e) || isNotFound(e)) throw e
+      if (signal.aborted || n === bindTries || !isBusy(e)) throw new Error(`${running}${(e as Error).message}`)
     }
     await sleep(pause.next(), signal)
   }

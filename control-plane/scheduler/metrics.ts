@@ -1,6 +1,7 @@
 /** What the scheduler counts of its work, under upstream's names. pkg/scheduler/metrics */
 import type { Registry } from 'prom-client'
 import { histogram, type Histogram } from '#shared/component/histogram.ts'
+import { durations, type Durations } from '#shared/component/counts.ts'
 import { addMetric, histogramSamples, type Sample } from '#shared/component/metrics.ts'
 
 export type Result = 'scheduled' | 'unschedulable' | 'error'
@@ -19,6 +20,14 @@ export class SchedulerMetrics {
   readonly #points = new Map<string, Histogram>()
   /** By queue and event. */
   readonly #incoming = new Map<string, number>()
+  /** By `event`. */
+  readonly eventHandling = durations(doubling(0.0001, 12))
+  /** By `result`. */
+  readonly permitWaits = durations(doubling(0.001, 15))
+  /** Of the victims of one pod, by `result`. */
+  readonly evictions = durations(doubling(0.01, 20))
+  /** Pods that are being bound. */
+  binding = 0
   #preemptions = 0
   readonly #victims = histogram(doubling(1, 7))
 
@@ -135,6 +144,13 @@ export class SchedulerMetrics {
         [...plugins].map(([plugin, value]) => ({ labels: { plugin, profile }, value })),
       ),
     )
+    const timed = (name: string, help: string, of: Durations): void => addMetric(registry, name, 'histogram', help, () => of.samples(name))
+    timed('scheduler_event_handling_duration_seconds', 'Event handling latency in seconds.', this.eventHandling)
+    timed('scheduler_permit_wait_duration_seconds', 'Duration of waiting on permit.', this.permitWaits)
+    const evictionHelp = 'Duration in seconds for running goroutines for the preemption.'
+    timed('scheduler_preemption_goroutines_duration_seconds', evictionHelp, this.evictions)
+    const workHelp = 'Number of running goroutines split by the work they do such as binding.'
+    addMetric(registry, 'scheduler_goroutines', 'gauge', workHelp, () => [{ labels: { operation: 'binding' }, value: this.binding }])
     const pendingHelp =
       "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated."
     addMetric(registry, 'scheduler_pending_pods', 'gauge', pendingHelp, () =>

@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Registry } from 'prom-client'
 import { isPodFinished } from '#shared/api/core/pod.ts'
+import type { Node } from '#shared/api/core/node.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
@@ -106,7 +107,17 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   const statuses = podStatusWriter(client, (namespace, name) => podInformer.get(namespace, name), log, signal)
   const [nodeResource, podResource] = [resourceOf(nodes), resourceOf(pods)]
 
-  nodeInformer.subscribe(({ type, object, previous }) => {
+  /** Times what handles the events of a kind. */
+  const timed =
+    <E extends InformerEvent<KubeObject>>(name: string | ((event: E) => string), handle: (event: E) => void) =>
+    (event: E): void => {
+      const began = performance.now()
+      handle(event)
+      const label = `${typeof name === 'string' ? name : name(event)}${done[event.type]}`
+      metrics.eventHandling.observe((performance.now() - began) / 1000, { event: label })
+    }
+
+  const onNode = ({ type, object, previous }: InformerEvent<Node>): void => {
     if (type === 'DELETED') {
       cache.deleteNode(object.metadata.name ?? '')
       return queue.happened({ resource: nodeResource, action: Action.Delete, old: object })
@@ -115,7 +126,8 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     const cordoned = previous?.spec?.unschedulable !== object.spec?.unschedulable
     cache.setNode(object, action !== 0 || cordoned)
     if (action !== 0) queue.happened({ resource: nodeResource, action, old: previous, object })
-  })
+  }
+  nodeInformer.subscribe(timed('Node', onNode))
 
   /** Whether the pod waits for one of our profiles to give it a node. */
   const waits = (pod: Pod): boolean =>
@@ -124,7 +136,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
 
   const leaves = (old: Pod, upTo?: number): void => queue.happened({ resource: podResource, action: Action.Delete, old }, upTo)
 
-  podInformer.subscribe(({ type, object: pod, previous }: InformerEvent<Pod>) => {
+  const onPod = ({ type, object: pod, previous }: InformerEvent<Pod>): void => {
     const uid = pod.metadata.uid ?? ''
     const before = previous ?? pod
     if (type === 'DELETED') {
@@ -154,7 +166,8 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     else if (has) queue.happened({ resource: podResource, action: Action.Add, object: pod })
     // A pod that has finished frees its place as a deleted one does.
     else if (had) leaves(before)
-  })
+  }
+  podInformer.subscribe(timed(({ object }) => (object.spec.nodeName ? 'AssignedPod' : 'UnschedulablePod'), onPod))
 
   for (const [resource, source] of informers)
     if (resource !== nodeResource && resource !== podResource) source.subscribe(e => queue.happened(eventOf(resource, e)))
@@ -260,19 +273,23 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
       return isRejected(held) ? turnDown(queued, held, node) : failed(queued, new Error(held.reasons.join(', ')))
     }
     let announced = false
+    metrics.binding++
     const told = { decided: () => queue.decided(info.uid), announced: () => void (announced = true) }
-    bindingCycle({ profile, state, pod: info, node, waits: held }, { client, waitingPods, extenders, log, slots, signal, ...told }).then(
+    const options = { client, waitingPods, extenders, log, metrics, slots, signal, ...told }
+    bindingCycle({ profile, state, pod: info, node, waits: held }, options).then(
       rejection => {
+        metrics.binding--
         if (!rejection) return bound(queued, node)
         undo()
         turnDown(queued, rejection, node, announced)
       },
       (e: unknown) => {
+        metrics.binding--
         undo()
         if (signal.aborted) return
         // Deleted, or bound by somebody else: its own events say whether it still waits.
         if (isNotFound(e) || isConflict(e)) queue.failed(queued)
-        else failed(queued, new Error(`binding rejected: ${(e as Error).message}`), announced)
+        else failed(queued, e as Error, announced)
       },
     )
   }
@@ -312,6 +329,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   queue.close()
 }
 
+const done = { ADDED: 'Add', MODIFIED: 'Update', DELETED: 'Delete' } as const
 const podPriority = ({ spec }: Pod): number => spec.priority ?? 0
 const placed = (pod: Pod, nodeName: string): Pod => ({ ...pod, spec: { ...pod.spec, nodeName } })
 

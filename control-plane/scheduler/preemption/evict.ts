@@ -43,10 +43,15 @@ export class Evictions {
       this.#running.set(pod.uid, last)
       await this.#evict(last, pod, node)
     }
+    const began = performance.now()
+    const ended = (result: string): void => {
+      this.#running.delete(pod.uid)
+      this.#handle.metrics.evictions.observe((performance.now() - began) / 1000, { result })
+    }
     evictAll().then(
-      () => this.#running.delete(pod.uid),
+      () => ended('success'),
       (e: Error) => {
-        this.#running.delete(pod.uid)
+        ended('error')
         this.#handle.log.warn({ pod: nameOf(pod), node, error: e.message }, 'preemption failed, will retry')
         this.#handle.activate([pod.uid])
       },

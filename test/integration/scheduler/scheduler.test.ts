@@ -116,6 +116,8 @@ test('binds, says so, and says why it does not; a change that helps brings the p
   await counted('scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 2\n')
   await counted('scheduler_schedule_attempts_total{profile="default-scheduler",result="unschedulable"} ')
   await counted('scheduler_pod_scheduling_attempts_count 2\n')
+  await counted('scheduler_event_handling_duration_seconds_count{event="NodeAdd"} ')
+  await counted('scheduler_goroutines{operation="binding"} 0\n')
   const of = `namespace="${namespace}",pod="b",node="n1",scheduler="default-scheduler",priority="0",resource="cpu",unit="cores"`
   await expect.poll(() => resources.metrics()).toContain(`kube_pod_resource_request{${of}} 1\n`)
   await counted('scheduler_pending_pods{queue="unschedulable"} 0\n')
@@ -216,7 +218,7 @@ test('what PreBind could not do is tried again, and nobody else gets confused', 
   expect(failures).toBeLessThan(0)
   await expect
     .poll(async () => (await eventsOf('unlucky')).filter(e => e.reason === 'FailedScheduling').map(e => e.message))
-    .toEqual(['binding rejected: running PreBind plugin "Flaky": the disk is not there yet'])
+    .toEqual(['running PreBind plugin "Flaky": the disk is not there yet'])
 })
 
 test('a node set of PreFilter is all that Filter is asked about', async () => {
