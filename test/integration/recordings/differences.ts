@@ -113,6 +113,7 @@ export const reworded: readonly { text: RegExp; as: string; reason: string }[] =
     as: '$1some$2',
     reason: 'more fields may be changed',
   },
+  { text: /(field is immutable), except for updating from beta label to GA/, as: '$1', reason: 'labels of node affinity may (v1.21)' },
   { text: /must to greater or equal than 0/, as: 'must be greater than or equal to 0', reason: 'language' },
   { text: /("ReadWriteOnce"), "ReadWriteOncePod"/, as: '$1', reason: 'an access mode came (v1.22)' },
   { text: /resources\.requests( and volumeAttributesClassName)? for bound claims/, as: 'resources.requests ...', reason: 'a field came' },
