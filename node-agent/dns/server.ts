@@ -66,9 +66,13 @@ function serveConnection(socket: Socket, answer: AnswerQuery, failed: (e: Error)
       settle(
         () => answer(query, true),
         made => {
-          waiting--
-          if (made && socket.writable) socket.write(Buffer.concat([lengthOf(made), made]))
-          socket.resume()
+          const answered = (): void => {
+            waiting--
+            socket.resume()
+          }
+          // One that asks and does not read is not heard any further.
+          if (made && socket.writable) socket.write(Buffer.concat([lengthOf(made), made]), answered)
+          else answered()
         },
         e => {
           failed(e)
