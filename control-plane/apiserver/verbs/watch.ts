@@ -1,6 +1,6 @@
 /** watch: a cursor over the history of a table, as a stream of events. */
 import { omitHeader } from '#shared/client/omit.ts'
-import { expired } from '#shared/machinery/status.ts'
+import { StatusError, expired } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
 import { pauses } from '../chain/turn.ts'
 import { VersionExpired, type Registry, type Stored, type WatchOptions } from '../registry/registry.ts'
@@ -34,10 +34,18 @@ async function startOf(registry: Registry, p: ListParameters): Promise<{ after?:
   return { after: version, initial: false }
 }
 
+/** Documents of YAML have no end that a reader of a stream would know. */
+const notStreamed = ({ codec }: Endpoint): StatusError => {
+  const types = ['application/json', ...(codec.protobuf ? ['application/vnd.kubernetes.protobuf'] : [])]
+  const list = types.map(type => `${type};stream=watch`).join(', ')
+  return new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${list}`)
+}
+
 /** Throws 406 or 400 when what the client accepts is nothing that a watch can show. */
 function encoderOf(call: Call): Encoder {
   const { endpoint, request } = call
   const output = outputOfObjects(call)
+  if (output.format === 'yaml') throw notStreamed(endpoint)
   checkView(output, request.query)
   if (output.format === 'protobuf') return protobufEncoder(endpoint, output, request.query)
   return output.as === '' ? jsonEncoder(endpoint, request.headers[omitHeader]) : viewEncoder(endpoint, output, request.query)

@@ -26,6 +26,7 @@ describe('a view that cannot be watched is refused before the watch begins', () 
     ['application/json;as=APIGroupDiscoveryList;g=apidiscovery.k8s.io;v=v2', '', 406],
     ['application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1', '', 406],
     [table, '&includeObject=zz', 400],
+    ['application/yaml', '', 406],
   ])('%s %s', async (accept, query, code) => {
     const path = `${configMaps}?watch=1&timeoutSeconds=1&resourceVersion=${await newest(configMaps)}${query}`
     const watching = rest('GET', path, undefined, { headers: { accept } })
