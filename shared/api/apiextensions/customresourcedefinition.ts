@@ -11,7 +11,7 @@ import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
 import { validateDefinition, validateDefinitionName, validateDefinitionUpdate, validateNames } from './definitionvalidation.ts'
 import { jsonSchemaProps } from './jsonschema.ts'
-import { roundLimits, unknownFormats } from './schemavalidation.ts'
+import { unknownFormats } from './schemavalidation.ts'
 
 const customResourceDefinitionSchema = obj(
   'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition',
@@ -216,7 +216,6 @@ export const customResourceDefinition = resource<CustomResourceDefinition>({
     spec.conversion ??= { strategy: 'None' }
     const service = spec.conversion.webhook?.clientConfig?.service
     if (service) service.port ??= 443
-    for (const { schema } of spec.versions ?? []) roundLimits(schema?.openAPIV3Schema)
   },
   prepareForCreate: d => {
     d.status = { conditions: [], acceptedNames: { plural: '', kind: '' }, storedVersions: storageVersions(d) }

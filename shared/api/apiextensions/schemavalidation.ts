@@ -307,11 +307,3 @@ export function unknownFormats(schema: unknown): ReadonlySet<string> {
     if (typeof format === 'string' && format !== '' && !isKnownFormat(format, type)) found.add(format)
   return found
 }
-
-const limits = shapes.find(([shape]) => shape === 'number')![1]
-/** Rounds the limits that are integers of 64 bits: upstream's are float64. Mutates. */
-export function roundLimits(schema: unknown): void {
-  for (const inner of schemasIn(schema))
-    for (const keyword of limits)
-      if (typeof inner[keyword] === 'bigint') (inner as Record<string, unknown>)[keyword] = Number(inner[keyword])
-}
