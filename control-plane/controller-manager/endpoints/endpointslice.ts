@@ -75,6 +75,15 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
     if (!moved && share(event.object) === share(event.previous)) return
     for (const service of all.list()) if (isManaged(service) && (moved || isTopologyAware(service))) yield keyOf(service)
   }
+  /** That a Service does not want hints by processors any more is told once, where it had some. */
+  function changed({ type, object, previous }: InformerEvent<Service>): string[] {
+    if (type === 'MODIFIED' && previous && isTopologyAware(previous) && !isTopologyAware(object)) {
+      const hinted = slices.byIndex('service', keyOf(object)).find(s => s.endpoints?.some(e => e.hints !== undefined))
+      const event = hinted && hintsEvent('Topology Aware Hints has been disabled', hinted.addressType as AddressType)
+      if (event) recorder.event(object, event.type, event.reason, event.message)
+    }
+    return [keyOf(object)]
+  }
   function owner({ metadata: { namespace, labels } }: EndpointSlice): string[] {
     const service = labels?.[serviceNameLabel]
     return service && labels?.[managedByLabel] === managedBy ? [`${namespace}/${service}`] : []
@@ -157,7 +166,7 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
     client: ctx.as('endpointslice-controller'),
     workers: 5,
     sources: [
-      source(all, e => [keyOf(e.object)]),
+      source(all, changed),
       source(podInformer, servicesOf),
       source(nodeInformer, servicesOn),
       source(slices, e => owner(e.object)),

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
-import { endpoints, endpointSlices, events, pods, services } from '#shared/api/kinds.ts'
+import { endpoints, endpointSlices, events, nodes, pods, services } from '#shared/api/kinds.ts'
 import { startControl, startNode, until, type Control } from './setup.ts'
 
 let c: Control
@@ -172,4 +172,34 @@ test('a thousand addresses of a subset are mirrored, and an event says that ther
     (await c.client.list(events, ns)).items.find(e => e.reason === 'TooManyAddressesToMirror'),
   )
   expect(event.message).toBe('A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints subset. 50 addresses were skipped')
+})
+
+test('topology mode Auto: hints begin and end with a word about it', async () => {
+  const ns = await c.namespace('hints')
+  const other = await startNode(c.client, 'node-2', { labels: { 'topology.kubernetes.io/zone': 'b' }, binds: false })
+  await c.client.patch(nodes, '', 'node-1', 'merge', { metadata: { labels: { 'topology.kubernetes.io/zone': 'a' } } })
+  for (const name of ['node-1', 'node-2']) {
+    await c.client.patch(nodes, '', name, 'merge', { status: { allocatable: { cpu: '1' } } }, 'status')
+    const spec = { nodeName: name, containers: [{ name: 'c', image: 'i' }] }
+    await c.client.create(pods, ns, { metadata: { name, labels: { a: 'web' } }, spec } as never)
+  }
+  const annotations = { 'service.kubernetes.io/topology-mode': 'Auto' }
+  const spec = { selector: { a: 'web' }, ports: [{ port: 80 }] }
+  await c.client.create(services, ns, { metadata: { name: 'web', annotations }, spec } as never)
+  const zones = (slices: EndpointSlice[]) =>
+    slices
+      .flatMap(s => (s.endpoints ?? []).flatMap(e => e.hints?.forZones?.map(z => z.name) ?? []))
+      .sort()
+      .join()
+  const told = (message: string) =>
+    until(message, async () => (await c.client.list(events, ns)).items.find(e => e.involvedObject.name === 'web' && e.message === message))
+  await untilSlices('hints', ns, 'web', s => zones(s) === 'a,b')
+  expect(await told('Topology Aware Hints has been enabled, addressType: IPv4')).toMatchObject({ type: 'Normal' })
+  await c.client.patch(services, ns, 'web', 'merge', { metadata: { annotations: null } })
+  await untilSlices('no hints', ns, 'web', s => addressesOf(s).length === 2 && zones(s) === '')
+  expect(await told('Topology Aware Hints has been disabled, addressType: IPv4')).toMatchObject({
+    type: 'Warning',
+    reason: 'TopologyAwareHintsDisabled',
+  })
+  other.stop()
 })
