@@ -193,7 +193,10 @@ test('a claim that nobody else uses gives its device back for one where its pod 
     nodeSelector: { nodeSelectorTerms: [{ matchFields: [{ key: 'metadata.name', operator: 'In', values: ['a'] }] }] },
   }
   // As when a scheduler was killed before it bound the pod, and the node is not there for it any more.
-  await client.update(resourceClaims, { ...claim, status: { allocation } } as ResourceClaim, 'status')
+  const given = await client.update(resourceClaims, { ...claim, status: { allocation } } as ResourceClaim, 'status')
+  // What its driver says of a device goes with it.
+  const devices = [{ driver, pool: 'a', device: 'g0', conditions: [] }]
+  await client.update(resourceClaims, { ...given, status: { ...given.status, devices } } as ResourceClaim, 'status')
   await client.create(pods, namespace, {
     metadata: { name: 'moved' },
     spec: {
@@ -212,6 +215,7 @@ test('a claim that nobody else uses gives its device back for one where its pod 
   await expect.poll(() => nodeOf('moved'), patience).toBe('b')
   const { status } = await client.get<ResourceClaim>(resourceClaims, namespace, 'elsewhere')
   expect(status?.allocation?.devices?.results).toMatchObject([{ pool: 'b', device: 'g0' }])
+  expect(status?.devices ?? []).toEqual([])
   await client.delete(pods, namespace, 'moved', { gracePeriodSeconds: 0 })
 })
 
@@ -227,4 +231,17 @@ test('a claim, a class that is missing is waited for', async () => {
   await expect.poll(() => nodeOf('early'), patience).toBeDefined()
   await control.client.create(deviceClasses, '', { metadata: { name: 'none' }, spec: {} } as DeviceClass)
   await expect.poll(() => nodeOf('classless'), patience).toBeDefined()
+})
+
+test('a selector that says nothing of a device is an error, which is told', async () => {
+  const exactly = { deviceClassName: 'gpu', selectors: [{ cel: { expression: 'device.attributes["nobody.example.com"].x == 1' } }] }
+  const spec = { devices: { requests: [{ name: 'r', exactly }] } }
+  await control.client.create(resourceClaims, namespace, { metadata: { name: 'senseless' }, spec } as ResourceClaim)
+  await pod('senseless', { resourceClaimName: 'senseless' })
+  await expect
+    .poll(async () => (await get('senseless')).status?.conditions?.find(c => c.type === 'PodScheduled'), patience)
+    .toMatchObject({
+      reason: 'SchedulerError',
+      message: `running "DynamicResources" filter plugin: claim ${namespace}/senseless: selector #0: CEL runtime error: no such key: x`,
+    })
 })
