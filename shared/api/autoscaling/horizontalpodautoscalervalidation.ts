@@ -2,6 +2,7 @@
 import { forbidden, invalid, notSupported, required, type FieldError, type Path } from '../../machinery/field.ts'
 import { isDNS1123Label, nameIsPathSegment } from '../../machinery/names.ts'
 import { compareQuantity } from '../../machinery/quantity.ts'
+import { containerResourceName } from '../core/resourcenames.ts'
 import type { HorizontalPodAutoscaler, HPAScalingRules } from './horizontalpodautoscaler.ts'
 import { metricTypes, type CrossVersionObjectReference, type MetricSpec, type MetricTarget } from './metrics.ts'
 
@@ -107,6 +108,7 @@ function validateSource(metric: MetricSpec, source: (typeof sources)[keyof typeo
 function validateResource(source: { name: string; container?: string }, at: Path): FieldError[] {
   const errors = source.name ? [] : [required(at.child('name'), 'must specify a resource name')]
   if (source.container === undefined) return errors
+  if (source.name) errors.push(...containerResourceName(source.name, at.child('name')))
   if (source.container === '') return [...errors, required(at.child('container'), 'must specify a container')]
   return [...errors, ...isDNS1123Label(source.container).map(m => invalid(at.child('container'), source.container, m))]
 }

@@ -118,4 +118,11 @@ it('rules', () => {
     'spec.metrics[0].resource.target.averageUtilization: Required value: must set either a target raw value or a target utilization',
     'spec.metrics[0].pods: Required value: must populate information for the given metric source',
   ])
+  const target = { type: 'Utilization', averageUtilization: 70 }
+  const ofContainer = (name: string) => [{ type: 'ContainerResource', containerResource: { name, container: 'c', target } }]
+  expect(errors({ metrics: ofContainer('cpu') })).toEqual([])
+  expect(errors({ metrics: ofContainer('requests') })).toEqual([
+    'spec.metrics[0].containerResource.name: Invalid value: "requests": must be a standard resource type or fully qualified',
+    'spec.metrics[0].containerResource.name: Invalid value: "requests": must be a standard resource for containers',
+  ])
 })
