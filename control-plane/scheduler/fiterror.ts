@@ -41,6 +41,13 @@ export function histogram({ explicit, absent }: NodeStatuses, numAllNodes: numbe
     .join(', ')
 }
 
+/** What an event can say at most: upstream's NoteLengthLimit. */
+const noteLength = 1024
+const more = ' ...'
+/** A message as its event has it; the pod's condition has it whole. */
+export const noteOf = (message: string): string =>
+  message.length <= noteLength ? message : `${message.slice(0, noteLength - more.length)}${more}`
+
 export function fitErrorMessage(diagnosis: Diagnosis): string {
   const { numAllNodes, preFilterMessage, postFilterMessage } = diagnosis
   if (numAllNodes === 0) return 'no nodes available to schedule pods'

@@ -20,7 +20,7 @@ import type { CycleState } from './cyclestate.ts'
 import type { ExtenderConfig } from './config/schema.ts'
 import { eventPace } from './eventpace.ts'
 import { extenderName, newExtender } from './extender.ts'
-import { fitErrorMessage, newDiagnosis, type Diagnosis } from './fiterror.ts'
+import { fitErrorMessage, newDiagnosis, noteOf, type Diagnosis } from './fiterror.ts'
 import { isRejected, type PostFilterResult, type Snapshot, type Status } from './framework.ts'
 import { SchedulerMetrics } from './metrics.ts'
 import { Nominator } from './nominator.ts'
@@ -228,7 +228,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     if (nominatedNode) nominator.set(queued.info, nominatedNode)
     else if (nominatedNode === '') nominator.delete(queued.info.uid)
     queue.unschedulable(queued, diagnosis.rejectedBy)
-    profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', message)
+    profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', noteOf(message))
     log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, message }, 'unschedulable')
     statuses.write(pod, 'Unschedulable', message, nominatedNode, takesBack)
   }
@@ -248,7 +248,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     nominator.delete(queued.info.uid)
     queue.failed(queued)
     metrics.attempt(pod.spec.schedulerName ?? '', 'error', secondsSince(queued.began))
-    profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', error.message)
+    profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', noteOf(error.message))
     statuses.write(pod, 'SchedulerError', error.message, '', announced)
   }
 

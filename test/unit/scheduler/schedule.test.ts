@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { ClusterCache } from '#control-plane/scheduler/cache.ts'
-import { fitErrorMessage } from '#control-plane/scheduler/fiterror.ts'
+import { fitErrorMessage, noteOf } from '#control-plane/scheduler/fiterror.ts'
 import { stateKey } from '#control-plane/scheduler/cyclestate.ts'
 import { skip, unresolvable, type Plugin, type Status } from '#control-plane/scheduler/framework.ts'
 import { Nominator } from '#control-plane/scheduler/nominator.ts'
@@ -58,6 +58,11 @@ describe('why a pod fits nowhere, in upstream’s words', () => {
         'no new claims to deallocate, preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.',
     )
   })
+})
+
+test('an event says what it can of a long message, and that there is more', () => {
+  expect(noteOf('x'.repeat(1024))).toBe('x'.repeat(1024))
+  expect(noteOf('x'.repeat(1025))).toBe(`${'x'.repeat(1020)} ...`)
 })
 
 describe('where a pod goes', () => {
