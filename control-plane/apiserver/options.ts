@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { boolFlag, durationFlag, intFlag, namesFlag } from '#shared/component/flags.ts'
 import { authorizerTypes } from './authz/configuration.ts'
+import { featureGatesFlag } from './featuregates.ts'
 
 export const flags = z.object({
   natsUrl: z.string(),
@@ -89,6 +90,7 @@ export const flags = z.object({
   /** Names of admission plugins that shall be on beside those that are, and off; separated by commas. */
   enableAdmissionPlugins: namesFlag(),
   disableAdmissionPlugins: namesFlag(),
+  featureGates: featureGatesFlag(),
   defaultNotReadyTolerationSeconds: intFlag().default(300),
   defaultUnreachableTolerationSeconds: intFlag().default(300),
   watchHistory: intFlag().optional(),
@@ -151,6 +153,7 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   eventTtl: 3_600_000,
   enableAdmissionPlugins: [],
   disableAdmissionPlugins: [],
+  featureGates: {},
   defaultNotReadyTolerationSeconds: 300,
   defaultUnreachableTolerationSeconds: 300,
   encryptionProviderConfigAutomaticReload: false,

@@ -37,6 +37,7 @@ import { followConfiguration } from './flowcontrol/configuration.ts'
 import { keepFlowControl } from './flowcontrol/ensure.ts'
 import { FlowControl } from './flowcontrol/flowcontrol.ts'
 import { requestMetrics } from './chain/metrics.ts'
+import { gatedKinds } from './gatedkinds.ts'
 import { serveHttps, type HttpListener } from './http/server.ts'
 import { issuerDocuments, keysPath, unfitIssuer } from './nonresource/openid.ts'
 import { nonResourcePaths } from './nonresource/paths.ts'
@@ -113,13 +114,14 @@ export async function startApiServer(
     const reloads = reloadMetrics(`${hostname()}:${options.securePort}`)
     const encryption = await openEncryption(options, reloads, log)
     if (encryption) opened.push(async () => encryption.close())
+    const kinds = gatedKinds(resources, options.featureGates)
     const registry = await openRegistry({
       connection: registryBus,
       storeDir: options.storeDir,
       ...(options.storeReplicas === undefined ? {} : { replicas: options.storeReplicas }),
       record: options.storeRecord === undefined ? undefined : new VersionRecord(options.storeRecord),
       log,
-      tables: resources.map(r => tableOf(r, options)),
+      tables: kinds.map(r => tableOf(r, options)),
       encryption,
       ...(options.watchHistory === undefined ? {} : { history: options.watchHistory }),
     })
@@ -189,7 +191,7 @@ export async function startApiServer(
     const pods = () => surface.current.endpoints.get('/v1/pods')!
     const probes = components(registry, options.advertiseAddress ?? '127.0.0.1')
     surface.install(
-      ...resources.map((resource): Served => {
+      ...kinds.map((resource): Served => {
         const key = `${resource.group}/${resource.plural}`
         return { resource: withRules(withExpressions(resource)), hooks: hooks.get(key), subresources: below.get(key) }
       }),

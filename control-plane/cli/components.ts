@@ -151,7 +151,7 @@ export function controlPlane(
   }: { identity?: typeof instanceName; seesStore?: boolean; natsCaFile?: string } = {},
 ): Component[] {
   const { securePort, instances, auditPolicy, auditWebhookConfig, authenticationConfig, authorizationConfig } = cluster
-  const { enableAdmissionPlugins, disableAdmissionPlugins, schedulerConfig, controllers, apiOnly, metricsServer } = cluster
+  const { enableAdmissionPlugins, disableAdmissionPlugins, featureGates, schedulerConfig, controllers, apiOnly, metricsServer } = cluster
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
   const ours = (component: Ours, args: (n: number) => string[], liveness?: (n: number) => LivenessProbe): Component[] =>
@@ -216,6 +216,7 @@ export function controlPlane(
         ...(authorizationConfig === undefined ? [] : ['--authorization-config', authorizationConfig]),
         ...(enableAdmissionPlugins === undefined ? [] : ['--enable-admission-plugins', enableAdmissionPlugins]),
         ...(disableAdmissionPlugins === undefined ? [] : ['--disable-admission-plugins', disableAdmissionPlugins]),
+        ...(featureGates === undefined ? [] : ['--feature-gates', featureGates]),
         ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
       ],
       n => livez(ownAddress(n), securePort),

@@ -35,7 +35,14 @@ const identities = [
 ]
 const keys = ['ca.crt', 'ca.key', 'sa.key', 'sa.pub', 'front-proxy-ca.crt', 'front-proxy-ca.key', 'encryption.yaml']
 /** Settings of components that are the same everywhere, and those of them that are files. */
-const settings = ['controllers', 'enableAdmissionPlugins', 'disableAdmissionPlugins', 'metricsServer', 'cloudProvider'] as const
+const settings = [
+  'controllers',
+  'enableAdmissionPlugins',
+  'disableAdmissionPlugins',
+  'featureGates',
+  'metricsServer',
+  'cloudProvider',
+] as const
 const files = ['auditPolicy', 'auditWebhookConfig', 'authenticationConfig', 'authorizationConfig', 'schedulerConfig'] as const
 
 /** Of the cluster, and files by their places below the state directory. */

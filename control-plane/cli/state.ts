@@ -137,6 +137,8 @@ const clusterSchema = z.object({
   /** Names of admission plugins with commas between them. */
   enableAdmissionPlugins: z.string().optional(),
   disableAdmissionPlugins: z.string().optional(),
+  /** As the API server's flag has them. */
+  featureGates: z.string().optional(),
   /** Whether there is a metrics server; there is unless it is off. */
   metricsServer: z.enum(['on', 'off']).optional(),
   nodes: z.array(nodeSchema),

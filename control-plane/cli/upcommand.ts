@@ -80,6 +80,7 @@ export const upCommand = (program: Command): Command =>
     .option('--controllers <names>', "which controllers run, as kube-controller-manager's option: *,-cronjob-controller; none ends it")
     .option('--enable-admission-plugins <names>', 'admission plugins that shall be on, too, with commas between them; none for no more')
     .option('--disable-admission-plugins <names>', 'admission plugins that shall be off; as above')
+    .option('--feature-gates <gates>', 'features that v1.35 has off, HPAScaleToZero=true; none ends it')
     .addOption(
       new Option('--metrics-server <on|off>', 'whether there is one, for kubectl top (default: as before, on for a new cluster)').choices([
         'on',

@@ -46,6 +46,7 @@ export interface Wanted {
   /** Names with commas between them, or `none` for no more. */
   enableAdmissionPlugins?: string | undefined
   disableAdmissionPlugins?: string | undefined
+  featureGates?: string | undefined
   controllers?: string | undefined
   metricsServer?: Cluster['metricsServer']
   cloudProvider?: Cluster['cloudProvider']
@@ -68,6 +69,7 @@ const settings = [
   'schedulerConfig',
   'enableAdmissionPlugins',
   'disableAdmissionPlugins',
+  'featureGates',
   'controllers',
 ] as const
 

@@ -184,7 +184,7 @@ export interface Resource<T = any> extends Kind<T> {
   readonly validate?: (object: T, at: Path) => FieldError[]
   /** The broken rules that only a new object must follow, in addition to `validate`. */
   readonly validateCreate?: (object: T, at: Path) => FieldError[]
-  /** All broken rules of a change, in addition to `validate` of the new object unless `validateUpdateOnly`. Called for subresources too. */
+  /** All broken rules of a change, in addition to `validate` of the new object. Called for subresources too. */
   readonly validateUpdate?: (object: T, old: T, at: Path, ctx: WriteContext) => FieldError[]
   /** What clients are told about a valid object, though it is taken: as a new one, or as a change of `old` through the main resource. */
   readonly warnings?: (object: T, old: T | undefined) => string[]

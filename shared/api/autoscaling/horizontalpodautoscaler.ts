@@ -156,9 +156,14 @@ export const horizontalPodAutoscaler = resource<HorizontalPodAutoscaler>({
   prepareForCreate: h => {
     h.status = { desiredReplicas: 0 }
   },
-  validate: (h, at) => validateHorizontalPodAutoscaler(h.spec, at.child('spec')),
+  validate: (h, at) => validateHorizontalPodAutoscaler(h.spec, 1, at.child('spec')),
   validateUpdate: (h, _, at, ctx) =>
     ctx.subresource === 'status'
       ? (['currentReplicas', 'desiredReplicas'] as const).flatMap(name => validateNonNegative(h.status?.[name], at.child('status', name)))
       : [],
+})
+/** The same with upstream's feature HPAScaleToZero. */
+export const horizontalPodAutoscalerToZero = resource<HorizontalPodAutoscaler>({
+  ...horizontalPodAutoscaler,
+  validate: (h, at) => validateHorizontalPodAutoscaler(h.spec, 0, at.child('spec')),
 })

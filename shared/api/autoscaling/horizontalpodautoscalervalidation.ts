@@ -11,10 +11,11 @@ const maxStabilizationWindowSeconds = 3600
 const selectPolicies = ['Disabled', 'Max', 'Min']
 const policyTypes = ['Percent', 'Pods']
 
-export function validateHorizontalPodAutoscaler(spec: HorizontalPodAutoscaler['spec'], at: Path): FieldError[] {
+/** `least` is how few replicas it may ask for. */
+export function validateHorizontalPodAutoscaler(spec: HorizontalPodAutoscaler['spec'], least: 0 | 1, at: Path): FieldError[] {
   const { minReplicas: min, maxReplicas: max } = spec
   const errors: FieldError[] = []
-  if (min !== undefined && min < 1) errors.push(invalid(at.child('minReplicas'), min, 'must be greater than or equal to 1'))
+  if (min !== undefined && min < least) errors.push(invalid(at.child('minReplicas'), min, `must be greater than or equal to ${least}`))
   if (max < 1) errors.push(invalid(at.child('maxReplicas'), max, 'must be greater than 0'))
   if (min !== undefined && max < min) errors.push(invalid(at.child('maxReplicas'), max, 'must be greater than or equal to `minReplicas`'))
   errors.push(...validateReference(spec.scaleTargetRef, true, at.child('scaleTargetRef')))

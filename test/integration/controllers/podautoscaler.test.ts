@@ -66,7 +66,11 @@ beforeAll(async () => {
     await writeFile(path.join(dir, name), text, { mode: 0o600 })
     return path.join(dir, name)
   }
-  c = await startControl({ proxyClientCertFile: await file('p.crt', proxy.cert), proxyClientKeyFile: await file('p.key', proxy.key) })
+  c = await startControl({
+    proxyClientCertFile: await file('p.crt', proxy.cert),
+    proxyClientKeyFile: await file('p.key', proxy.key),
+    featureGates: { HPAScaleToZero: true },
+  })
   server = createServer(pair, (req, res) => {
     answer(new URL(req.url ?? '/', 'https://x')).then(
       body => res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body)),
@@ -117,7 +121,7 @@ const autoscale = (ns: string, spec: object, name = 'web') =>
 const replicas = (ns: string, count: number, name = 'web') =>
   until(`${count} replicas`, async () => {
     const { spec, status } = await c.client.get(deployments, ns, name)
-    return spec.replicas === count && status?.readyReplicas === count
+    return spec.replicas === count && (status?.readyReplicas ?? 0) === count
   })
 const condition = (ns: string, type: string, reason: string, name = 'web') =>
   until(`${type} to say ${reason}`, async () =>
@@ -202,6 +206,20 @@ test('metrics of pods, of an object, from outside, of a container; a policy of t
   const container = { name: 'cpu', container: 'c', target: { type: 'AverageValue', averageValue: '50m' } }
   await change({ metrics: metric('ContainerResource', container), behavior: null })
   await replicas(ns, 2)
+})
+
+test('with the feature for it: none as long as nothing is to be done, and some again', async () => {
+  const ns = await c.namespace('zero')
+  await deploy(ns, 1)
+  await expect(autoscale(ns, { minReplicas: 0 })).rejects.toThrow('to support scaling to zero replicas')
+  values.set('/jobs', '0')
+  await autoscale(ns, {
+    minReplicas: 0,
+    metrics: metric('External', { metric: { name: 'jobs' }, target: { type: 'AverageValue', averageValue: '2' } }),
+  })
+  await replicas(ns, 0)
+  values.set('/jobs', '6')
+  await replicas(ns, 3)
 })
 
 test('what cannot be told, in upstream’s words', async () => {
