@@ -2,26 +2,34 @@
 import * as z from 'zod'
 
 const gates = ['HPAScaleToZero'] as const
-export type FeatureGates = { readonly [gate in (typeof gates)[number]]?: boolean }
+type Gate = (typeof gates)[number]
+export type FeatureGates = { readonly [gate in Gate]?: boolean }
 
-/** `HPAScaleToZero=true`, several with commas between them; what is wrong is told in upstream's words. */
+const isGate = (name: string): name is Gate => (gates as readonly string[]).includes(name)
+
+/** `HPAScaleToZero=true`, several with commas between them. Throws in upstream's words. */
+export function parseFeatureGates(text: string): FeatureGates {
+  const found: { [gate in Gate]?: boolean } = {}
+  for (const part of text.split(',').filter(Boolean)) {
+    const [name = '', value] = part.split('=', 2)
+    if (value === undefined) throw new Error(`missing bool value for ${name}`)
+    if (!isGate(name)) throw new Error(`unrecognized feature gate: ${name}`)
+    if (value !== 'true' && value !== 'false')
+      throw new Error(`invalid value of ${name}=${value}, err: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`)
+    found[name] = value === 'true'
+  }
+  return found
+}
+
 export const featureGatesFlag = () =>
   z
     .string()
     .default('')
     .transform((text, ctx): FeatureGates => {
-      const wrong = (message: string): never => {
-        ctx.addIssue({ code: 'custom', message })
+      try {
+        return parseFeatureGates(text)
+      } catch (e) {
+        ctx.addIssue({ code: 'custom', message: (e as Error).message })
         return z.NEVER
       }
-      const found: { [gate: string]: boolean } = {}
-      for (const part of text.split(',').filter(Boolean)) {
-        const [name = '', value] = part.split('=', 2)
-        if (value === undefined) return wrong(`missing bool value for ${name}`)
-        if (!gates.includes(name as (typeof gates)[number])) return wrong(`unrecognized feature gate: ${name}`)
-        if (value !== 'true' && value !== 'false')
-          return wrong(`invalid value of ${name}=${value}, err: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`)
-        found[name] = value === 'true'
-      }
-      return found
     })

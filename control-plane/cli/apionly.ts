@@ -5,7 +5,7 @@
  */
 import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { featureGatesFlag } from '../apiserver/featuregates.ts'
+import { parseFeatureGates } from '../apiserver/featuregates.ts'
 import { auditLog, bundles, controlPlane } from './components.ts'
 import { ensureCreds, ensureEncryption, natsConfig, writeKubeconfig, writeNatsFiles, writeNodeSigner } from './files.ts'
 import { freePort } from './freeport.ts'
@@ -158,7 +158,7 @@ class ApiOnlyCluster {
       enableAdmissionPlugins: list(cluster.enableAdmissionPlugins),
       // Nobody makes the accounts that it asks for.
       disableAdmissionPlugins: [...list(cluster.disableAdmissionPlugins), ...(withControllers ? [] : ['ServiceAccount'])],
-      featureGates: featureGatesFlag().parse(cluster.featureGates),
+      featureGates: parseFeatureGates(cluster.featureGates ?? ''),
     })
     return startApiServer(options, logger('kube-apiserver', path.join(dir.logs, 'kube-apiserver.log')))
   }

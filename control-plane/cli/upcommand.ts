@@ -173,6 +173,8 @@ export const upCommand = (program: Command): Command =>
         for (const path of [providers, programs]) if (path && path !== 'none' && !existsSync(path)) throw new Error(`there is no ${path}`)
         if (wanted.kubeletConfig && wanted.kubeletConfig !== 'none')
           await (await import('./kubeletconfig.ts')).readKubeletConfig(wanted.kubeletConfig)
+        if (wanted.featureGates && wanted.featureGates !== 'none')
+          (await import('../apiserver/featuregates.ts')).parseFeatureGates(wanted.featureGates)
         const [{ up, upDetached }, { stateDir }] = await Promise.all([import('./up.ts'), import('./state.ts')])
         const dir = stateDir(named)
         if (server !== undefined) {
