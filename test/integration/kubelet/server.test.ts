@@ -97,9 +97,12 @@ test('metrics of the kubelet', async () => {
   for (const path of ['/healthz', '/healthz/ping']) expect((await get(path)).text).toBe('ok')
   const slis = parse((await get('/metrics/slis')).text)
   expect(slis.get('kubernetes_healthcheck')).toContainEqual({ labels: { name: 'syncloop', type: 'healthz' }, value: 1 })
-  const pings = slis.get('kubernetes_healthchecks_total')!.find(s => s.labels['name'] === 'ping')!
-  expect(pings.labels).toEqual({ name: 'ping', status: 'success', type: 'healthz' })
-  expect(pings.value).toBeGreaterThanOrEqual(2)
+  // API servers of this process may have been asked before.
+  const ping = { name: 'ping', status: 'success', type: 'healthz' }
+  const pings = slis
+    .get('kubernetes_healthchecks_total')!
+    .filter(s => Object.entries(ping).every(([name, value]) => s.labels[name] === value))
+  expect(pings[0]?.value).toBeGreaterThanOrEqual(2)
   const probes = parse((await get('/metrics/probes')).text).get('prober_probe_total')!
   expect(probes.find(p => p.labels['result'] === 'successful')).toMatchObject({
     labels: { probe_type: 'Readiness', container: 'c', pod: 'told', namespace: 'default', pod_uid: uid },
