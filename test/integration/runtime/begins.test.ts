@@ -11,9 +11,11 @@ test('who is still the runtime’s own is waited for', async () => {
   })
   try {
     await once(child.stdout, 'data')
+    // Not for ever.
+    expect(await programBegins(child.pid!)).toBe(true)
     const begins = programBegins(child.pid!)
     child.stdin.write('go\n')
-    expect(await begins).toBe(true)
+    await begins
     expect(await readFile(`/proc/${child.pid}/comm`, 'utf8')).toBe('sleep\n')
     expect(await programBegins(child.pid!)).toBe(false)
   } finally {
