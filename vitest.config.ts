@@ -16,6 +16,8 @@ const everyRuntime = [
 ].map(name => `test/integration/kubelet/${name}.test.ts`)
 /** What is tested as an ordinary user alone. */
 const ordinaryUser = ['test/integration/rootless/*.test.ts', 'test/e2e/rootless.test.ts']
+/** What takes the whole machine. */
+const alone = ['test/hollow/*.test.ts', 'test/e2e/failures/busy.test.ts']
 
 export default defineConfig({
   test: {
@@ -28,8 +30,8 @@ export default defineConfig({
     isolate: false,
     // Most of a test is waiting.
     maxWorkers: 3,
-    // Stages, one after the other: logic; parts and whole clusters; what breaks a cluster, where other load would disturb; a thousand
-    // nodes.
+    // Stages, one after the other: logic; parts and whole clusters; what breaks a cluster, where other load would disturb; what takes the
+    // whole machine.
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], pool: 'threads' } },
       {
@@ -57,8 +59,11 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: 'clusters', include: ['test/e2e/*.test.ts'], exclude: ordinaryUser, sequence: { groupOrder: 1 } } },
-      { extends: true, test: { name: 'failures', include: ['test/e2e/failures/*.test.ts'], maxWorkers: 2, sequence: { groupOrder: 2 } } },
-      { extends: true, test: { name: 'hollow', include: ['test/hollow/*.test.ts'], maxWorkers: 1, sequence: { groupOrder: 3 } } },
+      {
+        extends: true,
+        test: { name: 'failures', include: ['test/e2e/failures/*.test.ts'], exclude: alone, maxWorkers: 2, sequence: { groupOrder: 2 } },
+      },
+      { extends: true, test: { name: 'alone', include: alone, maxWorkers: 1, sequence: { groupOrder: 3 } } },
     ],
   },
 })
