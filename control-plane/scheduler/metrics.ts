@@ -69,17 +69,15 @@ export class SchedulerMetrics {
     if (victims > 0) this.#victims.observe(victims)
   }
 
-  /** Adds them to the registry, with what `sizes` tells when somebody asks. */
+  /** Adds them to the registry, with what `sizes` tells of each when somebody asks: some look at every pod that waits. */
   register(
     registry: Registry,
-    sizes: () => {
-      queues: Readonly<Record<string, number>>
+    sizes: {
+      queues(): Readonly<Record<string, number>>
       /** Pods by profile and the plugin that turned them down. */
-      rejected: ReadonlyMap<string, ReadonlyMap<string, number>>
-      batches: readonly { profile: string; attempts: Readonly<Record<string, number>> }[]
-      nodes: number
-      pods: number
-      assumed: number
+      rejected(): ReadonlyMap<string, ReadonlyMap<string, number>>
+      batches(): readonly { profile: string; attempts: Readonly<Record<string, number>> }[]
+      cache(): { nodes: number; pods: number; assumed: number }
     },
   ): void {
     const each =
@@ -119,9 +117,9 @@ export class SchedulerMetrics {
       { value: this.#preemptions },
     ])
     addMetric(registry, 'scheduler_batch_attempts_total', 'counter', 'Counts of results when we attempt to use batching.', () =>
-      sizes().batches.flatMap(({ profile, attempts }) =>
-        Object.entries(attempts).map(([result, value]) => ({ labels: { profile, result }, value })),
-      ),
+      sizes
+        .batches()
+        .flatMap(({ profile, attempts }) => Object.entries(attempts).map(([result, value]) => ({ labels: { profile, result }, value }))),
     )
     const points = 'scheduler_framework_extension_point_duration_seconds'
     const byPoint = (key: string): Record<string, string> => {
@@ -140,7 +138,7 @@ export class SchedulerMetrics {
     const rejectedHelp =
       'The number of unschedulable pods broken down by plugin name. A pod will increment the gauge for all plugins that caused it to not schedule and so this metric have meaning only when broken down by plugin.'
     addMetric(registry, 'scheduler_unschedulable_pods', 'gauge', rejectedHelp, () =>
-      [...sizes().rejected].flatMap(([profile, plugins]) =>
+      [...sizes.rejected()].flatMap(([profile, plugins]) =>
         [...plugins].map(([plugin, value]) => ({ labels: { plugin, profile }, value })),
       ),
     )
@@ -154,11 +152,11 @@ export class SchedulerMetrics {
     const pendingHelp =
       "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated."
     addMetric(registry, 'scheduler_pending_pods', 'gauge', pendingHelp, () =>
-      Object.entries(sizes().queues).map(([queue, value]) => ({ labels: { queue }, value })),
+      Object.entries(sizes.queues()).map(([queue, value]) => ({ labels: { queue }, value })),
     )
     const cacheHelp = 'Number of nodes, pods, and assumed (bound) pods in the scheduler cache.'
     addMetric(registry, 'scheduler_cache_size', 'gauge', cacheHelp, () => {
-      const { nodes, pods, assumed } = sizes()
+      const { nodes, pods, assumed } = sizes.cache()
       return Object.entries({ nodes, pods, assumed_pods: assumed }).map(([type, value]) => ({ labels: { type }, value }))
     })
   }

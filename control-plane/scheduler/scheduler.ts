@@ -96,10 +96,14 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     ...(options.backoff ? { backoff: options.backoff } : {}),
   })
   if (options.registry)
-    metrics.register(options.registry, () => {
-      const { active, backoff, unschedulable, gated } = queue.sizes
-      const batches = [...profiles].map(([profile, { batch }]) => ({ profile, attempts: batch.attempts }))
-      return { queues: { active, backoff, unschedulable, gated }, rejected: queue.rejected, batches, ...cache.sizes }
+    metrics.register(options.registry, {
+      queues() {
+        const { active, backoff, unschedulable, gated } = queue.sizes
+        return { active, backoff, unschedulable, gated }
+      },
+      rejected: () => queue.rejected,
+      batches: () => [...profiles].map(([profile, { batch }]) => ({ profile, attempts: batch.attempts })),
+      cache: () => cache.sizes,
     })
   const nodeInformer = informer(nodes)
   const podInformer = informer(pods)
