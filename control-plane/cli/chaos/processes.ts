@@ -35,7 +35,8 @@ export function agentOf(dir: StateDir, node: string): number | undefined {
   const record = readRecord(dir, nodeProcess(node))
   if (!isAlive(record)) return undefined
   const tree = processTree()
-  return (tree.get(record.pid) ?? []).find(pid => read(`/proc/${pid}/cmdline`).includes('node-agent.js'))
+  // The shell that keeps cluster-dns has node-init's command line, which is the node-agent's behind `sh`.
+  return (tree.get(record.pid) ?? []).find(pid => /^(?!sh\0)[^]*\/node-agent\.js\0/.test(read(`/proc/${pid}/cmdline`)))
 }
 
 function read(file: string): string {

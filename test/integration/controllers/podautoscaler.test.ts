@@ -202,7 +202,8 @@ test('metrics of pods, of an object, from outside, of a container; a policy of t
   await condition(ns, 'ScalingLimited', 'ScaleUpLimit')
   const { status } = await c.client.get(horizontalPodAutoscalers, ns, 'web')
   expect(status?.currentMetrics).toMatchObject([{ type: 'External', external: { metric: { name: 'lag' } } }])
-  cpu = () => 20
+  // As many as stay: what each uses does not go up when there are fewer.
+  cpu = () => 30
   const container = { name: 'cpu', container: 'c', target: { type: 'AverageValue', averageValue: '50m' } }
   await change({ metrics: metric('ContainerResource', container), behavior: null })
   await replicas(ns, 2)
