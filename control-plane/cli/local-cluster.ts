@@ -204,9 +204,14 @@ export class LocalCluster {
     removeCgroups(this.#at.cgroup)
   }
 
-  /** Serialised: makes the nodes that run those that cluster.json asks for. */
+  /** Makes the nodes that run those that cluster.json asks for. */
   #reconcile(): Promise<void> {
-    this.#reconciling = this.#reconciling.then(() => this.#reconcileNodes()).catch((e: Error) => this.#events.died('nodes', e.message, 0))
+    return this.#serially(() => this.#reconcileNodes())
+  }
+
+  /** One change of nodes after the other: what a dead node left is cleared before its next life makes the same again. */
+  #serially(change: () => Promise<void>): Promise<void> {
+    this.#reconciling = this.#reconciling.then(change).catch((e: Error) => this.#events.died('nodes', e.message, 0))
     return this.#reconciling
   }
 
@@ -240,16 +245,18 @@ export class LocalCluster {
 
   #follow(node: NodeRecord, record: ProcessRecord, ended: Promise<unknown>): void {
     this.#live.set(node.name, { node, record })
-    void ended.then(async () => {
-      if (this.#stopping.signal.aborted) return
-      this.#live.delete(node.name)
-      await clearNode(this.#dir, this.#at, node.name)
-      await restoreLink(this.#dir, this.#at, node).catch((e: Error) => this.#events.died(`link of ${node.name}`, e.message, 0))
-      this.#events.nodeDied(node.name)
-      await this.#route()
-      // Somebody may have asked for its next life while it died.
-      await this.#reconcile()
-    })
+    void ended.then(() => this.#serially(() => this.#clearDead(node, record)))
+  }
+
+  async #clearDead(node: NodeRecord, record: ProcessRecord): Promise<void> {
+    // One that was removed is cleared already, and its name may be another's.
+    if (this.#stopping.signal.aborted || this.#live.get(node.name)?.record !== record) return
+    this.#live.delete(node.name)
+    await clearNode(this.#dir, this.#at, node.name)
+    await restoreLink(this.#dir, this.#at, node).catch((e: Error) => this.#events.died(`link of ${node.name}`, e.message, 0))
+    this.#events.nodeDied(node.name)
+    // Somebody may have asked for its next life while it died. Routes follow.
+    await this.#reconcileNodes()
   }
 
   async #removeNode(node: NodeRecord, record: ProcessRecord): Promise<void> {

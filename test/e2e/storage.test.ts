@@ -180,7 +180,7 @@ spec:
   // Pulling the node's plug takes its mounts along.
   const { spec } = await json<Pod>('pod', 'limited')
   await cluster.cox('node', 'kill', spec.nodeName)
-  await cluster.cox('node', 'start', spec.nodeName)
+  expect(await cluster.cox('node', 'start', spec.nodeName)).toMatchObject({ code: 0 })
   await eventually(
     async () =>
       (await cluster.tryKubectl('exec', 'limited', '--', 'sh', '-c', 'stat -c %s /data/fits')).stdout.trim() === String(4 * 1024 * 1024),
@@ -211,7 +211,7 @@ spec:
   await kubectl('exec', 'raw', '--', 'sh', '-c', 'echo kept | dd of=/dev/xvda bs=4096 conv=sync,fsync')
   const { spec } = await json<Pod>('pod', 'raw')
   await cluster.cox('node', 'kill', spec.nodeName)
-  await cluster.cox('node', 'start', spec.nodeName)
+  expect(await cluster.cox('node', 'start', spec.nodeName)).toMatchObject({ code: 0 })
   await eventually(
     async () => (await cluster.tryKubectl('exec', 'raw', '--', 'head', '-c', '4', '/dev/xvda')).stdout === 'kept',
     'what was written, after the node came back',
