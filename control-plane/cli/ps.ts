@@ -146,6 +146,12 @@ function workingDirectory(pid: number): string {
   }
 }
 
+/**
+ * Which of a node's programs a process is, told by its command line with blanks; undefined for all others. The shells that keep them
+ * (node-init, and one for cluster-dns) have the node-agent's command line behind their own.
+ */
+export const nodeProgram = (command: string): string | undefined => /^(?!sh ).*\/(node-agent|cluster-dns)\.js /.exec(command)?.[1]
+
 /** All rows: supervisor, control plane, then node by node. */
 export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<ProcessRow[]> {
   const rows: ProcessRow[] = []
@@ -169,7 +175,7 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
       const process = describe(pid)
       if (process.command === '') continue
       const owner = ownerOf(pid, process.command, owners)
-      const [, bundle] = /^(?!sh ).*\/(node-agent|cluster-dns)\.js /.exec(process.command) ?? []
+      const bundle = nodeProgram(process.command)
       const component = bundle
         ? bundle
         : /^\S*conmon |\/process-shim\.js( |$)/.test(process.command)

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { hostNodeProcesses } from '../host-node.ts'
 import { nodeProcess } from '../node.ts'
 import { isAlive, readRecord } from '../process.ts'
-import { descendants, processTree } from '../ps.ts'
+import { descendants, nodeProgram, processTree } from '../ps.ts'
 import type { Cluster, StateDir } from '../state.ts'
 import type { ContainerProcess } from './history.ts'
 
@@ -35,8 +35,7 @@ export function agentOf(dir: StateDir, node: string): number | undefined {
   const record = readRecord(dir, nodeProcess(node))
   if (!isAlive(record)) return undefined
   const tree = processTree()
-  // The shell that keeps cluster-dns has node-init's command line, which is the node-agent's behind `sh`.
-  return (tree.get(record.pid) ?? []).find(pid => /^(?!sh\0)[^]*\/node-agent\.js\0/.test(read(`/proc/${pid}/cmdline`)))
+  return (tree.get(record.pid) ?? []).find(pid => nodeProgram(read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')) === 'node-agent')
 }
 
 function read(file: string): string {
